@@ -1,0 +1,1 @@
+"""Evaluate a Paired Learning programme and regenerate the paper about it."""
