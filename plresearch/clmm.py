@@ -299,7 +299,9 @@ def _fixed_or_refuse(design, y, categories, columns):
 
 def _rescale(old, new):
     """Factor that keeps sd * u, the random effects in logits, when the standard deviation changes."""
-    return np.clip(old / new, -1e3, 1e3) if new != 0 else 0.0
+    if abs(old) >= 1e3 * abs(new):
+        return 1e3 * np.sign(old) * np.sign(new)
+    return old / new
 
 
 # ------------------------------------------------------------- one grouping: adaptive Gauss-Hermite rule

@@ -8,6 +8,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest  # noqa: E402  (threads are read when numpy is first imported)
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("repeatable", derandomize=True)  # a failure seen once is seen by everybody
+settings.load_profile("repeatable")
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL = PROJECT.parent / "shared" / "real"

@@ -163,9 +163,8 @@ def test_how_sure_the_wave_is(project):
 
 
 def test_one_file_for_two_waves_gives_two_proposals(real, project):
-    root = project / "tests" / "studies" / "bucknell"
-    s = study.load(root)
-    made = proposal.propose(proposal.look(next(s.raw("year-1").iterdir()), s), s)
+    s = study.load(project / "tests" / "studies" / "bucknell")
+    made = proposal.propose(proposal.look(real / "bucknell_cure" / "Year1.NoInstructor.tsv", s), s)
     assert [p.source.wave for p in made] == ["pre", "post"]
     assert all(len(p.matches) == 15 and not p.missing for p in made)
 
