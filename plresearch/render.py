@@ -295,17 +295,17 @@ def document(study: Study, name: str, part: str) -> list[Path]:
 
 def _convert(study: Study, text: str, folder: Path, kind: str, temporary: Path) -> bytes:
     made = temporary / f"document.{'typ' if kind == 'pdf' else kind}"
-    options = [f"--defaults={PAPER / ('pdf' if kind == 'pdf' else kind)}.yaml", f"--resource-path={folder}{os.pathsep}{PAPER}",
-               f"--bibliography={PAPER / 'references.bib'}", f"--csl={PAPER / 'bmj.csl'}",
+    options = [f"--defaults={kind}.yaml", f"--resource-path={folder}{os.pathsep}.",
+               "--bibliography=references.bib", "--csl=bmj.csl",
                f"--metadata=synthetic-mark:{MARK if study.synthetic else ''}"]
     if kind == "html":
-        options.append(f"--css={PAPER / 'style.css'}")
+        options.append("--css=style.css")
     if kind == "docx":
         options.append(f"--reference-doc={_word_reference(study, temporary)}")
     if kind == "pdf":
-        options.append(f"--template={PAPER / 'page.typ'}")
+        options.append("--template=page.typ")
     command = [pypandoc.get_pandoc_path(), "-f", MARKDOWN, *options, "--citeproc", "--fail-if-warnings", "-o", str(made)]
-    done = subprocess.run(command, input=text, text=True, capture_output=True, cwd=folder)
+    done = subprocess.run(command, input=text, text=True, capture_output=True, cwd=PAPER)
     if done.returncode:
         raise Refusal(f"{folder.name}: the {kind} could not be made: {done.stderr.strip()[-600:]}")
     if kind == "docx":

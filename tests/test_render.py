@@ -86,6 +86,8 @@ def test_a_document_is_html_word_and_pdf_and_says_synthetic_everywhere(loaded):
     assert made[".html"].read_text().count(render.MARK) == 2
     with zipfile.ZipFile(made[".docx"]) as archive:
         assert any(render.MARK in archive.read(n).decode("utf-8") for n in archive.namelist() if "header" in n)
+        for name in archive.namelist():
+            assert str(loaded.root).encode() not in archive.read(name) and str(render.PAPER).encode() not in archive.read(name), name
     assert made[".pdf"].read_bytes().startswith(b"%PDF")
     assert "Kenny" in made[".html"].read_text()
 
