@@ -76,6 +76,7 @@ def install(python: Path) -> None:
         done = subprocess.run(
             [python, "-m", "uv", "pip", "install", "--quiet", "--python", python, "--compile-bytecode",
              "--require-hashes", "-r", LOCK], capture_output=True, text=True,
+            env=os.environ | {"UV_SYSTEM_CERTS": "1"},  # networks of hospitals have certificates of their own
         )
         if done.returncode == 0:
             return

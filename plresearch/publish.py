@@ -173,9 +173,11 @@ class Door:
         return Shown(text=f"Saved for {self.part}: " + "; ".join(lines))
 
     def _planned(self, estimates: pd.DataFrame) -> list[str]:
-        planned = {(a.analysis, a.term, o) for a in self.study.plan.analyses for o in a.outcomes}
+        planned = {
+            (a.analysis, a.term, o): "deviated" if a.deviation else "planned" for a in self.study.plan.analyses for o in a.outcomes
+        }
         rows = zip(estimates["analysis"], estimates["term"], estimates["outcome"], estimates["planned"])
-        return [given or ("planned" if (a, t, o) in planned else "exploratory") for a, t, o, given in rows]
+        return [given or planned.get((a, t, o), "exploratory") for a, t, o, given in rows]
 
     def _check_plan(self, estimates: pd.DataFrame) -> None:
         done = set(zip(estimates["analysis"], estimates["term"], estimates["outcome"]))

@@ -188,7 +188,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One line of the analysis plan; it must be run, or the build fails."""
+    """One line of the analysis plan; it must be run, or the build fails. `deviation` says how it differs from the plan."""
 
     id: str
     analysis: str
@@ -196,6 +196,7 @@ class Analysis:
     outcomes: tuple[str, ...]
     status: str
     notebook: str = ""
+    deviation: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,11 @@ class Plan:
     contrasts: tuple[Contrast, ...]
     analyses: tuple[Analysis, ...]
     deviations: tuple[str, ...] = ()
+
+    @property
+    def all_deviations(self) -> tuple[str, ...]:
+        """Every recorded deviation from the plan: the general ones, then those of single analyses."""
+        return (*self.deviations, *(f"{a.id}: {a.deviation}" for a in self.analyses if a.deviation))
 
     @property
     def primary(self) -> Contrast:

@@ -43,6 +43,16 @@ def test_rows_are_marked_as_planned_or_exploratory(door):
     assert door.screen(make(rows, ESTIMATES))["planned"].tolist() == ["planned", "exploratory"]
 
 
+def test_a_deviation_from_the_plan_is_marked_and_listed(study_folder):
+    path = study_folder / "study" / "plan.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('id = "pair-change"', 'id = "pair-change"\ndeviation = "one pair was added late"', 1), encoding="utf-8")
+    door = publish.Door(study.load(study_folder), "cohort-1", "02_score")
+    rows = [{"analysis": "change", "term": "pair mean", "outcome": "role", "n": 6}]
+    assert door.screen(make(rows, ESTIMATES))["planned"].tolist() == ["deviated"]
+    assert door.study.plan.all_deviations == ("pair-change: one pair was added late",)
+
+
 def test_a_planned_analysis_without_a_result_fails(study_folder):
     door = publish.Door(study.load(study_folder), "cohort-1", "03_change")
     with pytest.raises(Refusal, match="the plan's analysis 'pair-change' has no result for 4 of 4 outcomes"):
